@@ -309,8 +309,8 @@ var apiMutants = []mutant{
 	{
 		name:    "api-tail-outlives-its-key",
 		file:    "relay/internal/api/stream.go",
-		old:     "if err != nil || key.Tenant != l.principal.key.Tenant {\n		return false",
-		new:     "if err != nil || key.Tenant != l.principal.key.Tenant {\n		return true",
+		old:     "if err != nil || key.Tenant != l.principal.key.Tenant || subtle.ConstantTimeCompare(l.principal.fingerprint, now) != 1 {\n		return false",
+		new:     "if err != nil || key.Tenant != l.principal.key.Tenant || subtle.ConstantTimeCompare(l.principal.fingerprint, now) != 1 {\n		return true",
 		promise: "A live tail ends with its key.",
 		pkg:     "./relay/internal/api",
 		run:     "TestALiveTailEndsWith",
@@ -327,8 +327,8 @@ var apiMutants = []mutant{
 	{
 		name:    "api-tails-without-bound",
 		file:    "relay/internal/api/stream.go",
-		old:     "\tif t.open >= maxTails {",
-		new:     "\tif t.open >= 100*maxTails {",
+		old:     "\tif t.open >= maxTails ||",
+		new:     "\tif t.open >= 100*maxTails ||",
 		promise: "At most sixteen live tails are open.",
 		pkg:     "./relay/internal/api",
 		run:     "TestLiveTailsAreBoundedInNumber",

@@ -221,8 +221,8 @@ var freshThirdMutants = []mutant{
 	},
 	{
 		name: "third-api-deed-of-an-old-session-from-nowhere", file: "relay/internal/api/session.go",
-		old:     "session.fingerprint, session.principal.address)",
-		new:     "session.fingerprint, \"\")",
+		old:     "session.principal.fingerprint, session.principal.address)",
+		new:     "session.principal.fingerprint, \"\")",
 		promise: "The audit names the address of a session, however old it is.",
 		pkg:     "./relay/internal/api", run: "^TestADeedOfASessionHasItsAddress$",
 	},

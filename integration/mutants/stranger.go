@@ -257,7 +257,7 @@ var strangersMutants = []mutant{
 	},
 	{
 		name: "stranger-api-failed-tails-take-places", file: "relay/internal/api/stream.go",
-		old:     "\tif err != nil {\n\t\ts.tails.end()\n\t\treturn nil, err\n\t}\n",
+		old:     "\tif err != nil {\n\t\ts.tails.end(p.tenant())\n\t\treturn nil, err\n\t}\n",
 		new:     "\tif err != nil {\n\t\treturn nil, err\n\t}\n",
 		promise: "A live tail that could not be begun makes room for another.",
 		pkg:     "./relay/internal/api", run: "TestATailThatCannotBeginTakesNoPlace",

@@ -42,6 +42,8 @@ type principal struct {
 	address string
 	secret  string // what they showed; it encrypts the answers kept for them
 	session bool   // they showed it when the session began
+	// fingerprint is that of the secret by which they were identified.
+	fingerprint []byte
 	// operator has the database itself, and needs no key.
 	operator bool
 }
@@ -153,7 +155,7 @@ func (s *Server) login(ctx context.Context, address, presented string) (*princip
 	}
 	s.logins.succeeded(address, hash, s.now())
 	s.noteUse(ctx, key)
-	return &principal{key: key, address: address, secret: presented}, nil
+	return &principal{key: key, address: address, secret: presented, fingerprint: fingerprintOf(hash)}, nil
 }
 
 // keyless reports whether programs of this machine need no key.
@@ -182,7 +184,7 @@ func (s *Server) local(r *http.Request) (*principal, *Problem) {
 	if host != "localhost" && (err != nil || !addr.IsLoopback()) || s.origins.Check(r) != nil {
 		return nil, problem(http.StatusForbidden, "Without a key the API answers programs of this machine only, under the name localhost.")
 	}
-	return &principal{key: localKey(), address: addressOf(r.RemoteAddr)}, nil
+	return &principal{key: localKey(), address: addressOf(r.RemoteAddr), fingerprint: fingerprintOf(nil)}, nil
 }
 
 // forwarding are the headers by which a proxy tells for whom it asks.

@@ -28,9 +28,8 @@ const sessionFresh = 2 * time.Second
 // do what its key can and nothing else, and ends with its key. It holds no secret. It is safe for
 // concurrent use.
 type Session struct {
-	principal   principal
-	fingerprint []byte
-	renewed     time.Time
+	principal principal
+	renewed   time.Time
 }
 
 // KeyID returns the id of the key that the session stands for.
@@ -50,17 +49,17 @@ func (s *Session) May(scope string) bool { return s.principal.may(scope) }
 
 // Fingerprint returns what Renew needs to know the secret again by which the session began. It is
 // no secret: nobody can log in with it.
-func (s *Session) Fingerprint() []byte { return slices.Clone(s.fingerprint) }
+func (s *Session) Fingerprint() []byte { return slices.Clone(s.principal.fingerprint) }
 
 func fingerprintOf(hash []byte) []byte {
 	sum := sha256.Sum256(append([]byte("tailpost session\x00"), hash...))
 	return sum[:]
 }
 
-func (s *Server) newSession(p *principal, fingerprint []byte) *Session {
+func (s *Server) newSession(p *principal) *Session {
 	began := *p
 	began.session, began.secret = true, ""
-	return &Session{principal: began, fingerprint: fingerprint, renewed: s.now()}
+	return &Session{principal: began, renewed: s.now()}
 }
 
 // Login begins a session with the secret of a key. Guesses are limited by address, together with
@@ -70,7 +69,7 @@ func (s *Server) Login(ctx context.Context, address, secret string) (*Session, e
 	if refusal != nil {
 		return nil, refusal
 	}
-	return s.newSession(p, fingerprintOf(hashOf(secret))), nil
+	return s.newSession(p), nil
 }
 
 // LoginLocal begins a session without a key, where the configuration has none and the request comes
@@ -83,7 +82,7 @@ func (s *Server) LoginLocal(r *http.Request) (*Session, error) {
 	if refusal != nil {
 		return nil, refusal
 	}
-	return s.newSession(p, fingerprintOf(nil)), nil
+	return s.newSession(p), nil
 }
 
 // Renew returns the session of a key as it is now, with the scopes and the tenant that the key has
@@ -100,7 +99,7 @@ func (s *Server) Renew(ctx context.Context, keyID string, fingerprint []byte, ad
 		return nil, sessionOver()
 	}
 	s.noteUse(ctx, key)
-	return s.newSession(&principal{key: key, address: address}, now), nil
+	return s.newSession(&principal{key: key, address: address, fingerprint: now}), nil
 }
 
 func sessionOver() *Problem {
@@ -136,7 +135,7 @@ type sessionKey struct{}
 // who calls.
 func (s *Server) ServeSession(w http.ResponseWriter, r *http.Request, session *Session) {
 	if s.now().Sub(session.renewed) > sessionFresh {
-		renewed, err := s.Renew(r.Context(), session.KeyID(), session.fingerprint, session.principal.address)
+		renewed, err := s.Renew(r.Context(), session.KeyID(), session.principal.fingerprint, session.principal.address)
 		if err != nil {
 			writeProblem(w, problemOf(r.Context(), s, err))
 			return

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/subtle"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -22,8 +23,10 @@ const (
 	tailBurst      = 100
 	tailBeat       = 15 * time.Second // a comment tells that the connection lives
 	tailWrite      = 10 * time.Second // a reader that takes nothing for so long is gone
-	tailRevalidate = 5 * time.Second  // whether the key is still there
+	tailRevalidate = 5 * time.Second  // whether the key is still there, with its secret
 	maxTails       = 16
+	maxTenantTails = 4  // of one tenant
+	maxBoundTails  = 12 // of all tenants: what they leave is the operator's
 )
 
 type streamInput struct {
@@ -34,26 +37,34 @@ type streamInput struct {
 	LastEventID string `header:"Last-Event-ID" maxLength:"200" doc:"The id of the last event that arrived: what was recorded since comes first."`
 }
 
-// tails counts the live tails that are open.
+// tails counts the live tails that are open. No tenant takes all of them from the others.
 type tails struct {
 	mu   sync.Mutex
 	open int
+	of   map[string]int // by tenant; an empty one: by keys that are bound to none
 }
 
-func (t *tails) begin() bool {
+func (t *tails) begin(tenant string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.open >= maxTails {
+	if t.open >= maxTails || tenant != "" && (t.of[tenant] >= maxTenantTails || t.open-t.of[""] >= maxBoundTails) {
 		return false
 	}
+	if t.of == nil {
+		t.of = make(map[string]int)
+	}
 	t.open++
+	t.of[tenant]++
 	return true
 }
 
-func (t *tails) end() {
+func (t *tails) end(tenant string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.open--
+	if t.of[tenant]--; t.of[tenant] == 0 {
+		delete(t.of, tenant)
+	}
 }
 
 func streamAttempts(ctx context.Context, s *Server, p *principal, in *streamInput) (*huma.StreamResponse, error) {
@@ -70,16 +81,16 @@ func streamAttempts(ctx context.Context, s *Server, p *principal, in *streamInpu
 		return nil, err
 	}
 	q.EndpointID = in.EndpointID
-	if !s.tails.begin() {
+	if !s.tails.begin(p.tenant()) {
 		return nil, problem(http.StatusTooManyRequests, "Too many live tails are open: close one.").with("Retry-After", "10")
 	}
 	tail, err := s.store.Tail(ctx, q, after, s.now())
 	if err != nil {
-		s.tails.end()
+		s.tails.end(p.tenant())
 		return nil, err
 	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
-		defer s.tails.end()
+		defer s.tails.end(p.tenant())
 		_, w := humago.Unwrap(hc)
 		live := liveTail{server: s, principal: p, tail: tail, w: w, control: http.NewResponseController(w), allowed: tailBurst}
 		live.run(hc.Context())
@@ -123,14 +134,15 @@ func (l *liveTail) run(ctx context.Context) {
 	}
 }
 
-// may reports whether the caller's key is still the one with which the stream began.
+// may reports whether the caller's key is still the one with which the stream began: with the same
+// secret, too.
 func (l *liveTail) may(ctx context.Context) bool {
 	if l.trusted += tailEvery; l.trusted < tailRevalidate || l.principal.operator {
 		return true
 	}
 	l.trusted = 0
-	key, _, err := l.server.keyByID(ctx, l.principal.key.ID)
-	if err != nil || key.Tenant != l.principal.key.Tenant {
+	key, now, err := l.server.keyByID(ctx, l.principal.key.ID)
+	if err != nil || key.Tenant != l.principal.key.Tenant || subtle.ConstantTimeCompare(l.principal.fingerprint, now) != 1 {
 		return false
 	}
 	l.principal.key = key // with the scopes of now

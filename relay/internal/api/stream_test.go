@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tailpost/tailpost/config"
 	"github.com/tailpost/tailpost/relay/internal/api"
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
@@ -180,16 +181,21 @@ func TestALiveTailIsBoundedInRate(t *testing.T) {
 
 func TestALiveTailEndsWithItsKeyAndWithTheServer(t *testing.T) {
 	t.Parallel()
-	b := setup(t, nil)
+	const before, after = "a-key-of-the-file-that-somebody-else-got", "the-key-of-the-file-that-is-there-instead"
+	b := setup(t, func(c *config.Config) {
+		c.API.Keys = append(c.API.Keys, config.APIKey{Name: "ci", Secret: config.NewSecret(before)})
+	})
 	ended := func(f *tail) {
 		t.Helper()
 		name, _ := f.next()
 		require.Empty(t, name)
 	}
 	id, secret := b.key(t, "", "deliveries:read")
-	f := follow(t, b, secret, "", "")
+	f, replaced := follow(t, b, secret, "", ""), follow(t, b, before, "", "")
 	b.do(t, call{key: adminKey, method: http.MethodDelete, path: "/v1/keys/" + id}).is(http.StatusOK)
+	b.change(func(c *config.Config) { c.API.Keys[1].Secret = config.NewSecret(after) })
 	ended(f)
+	ended(replaced)
 
 	var lc net.ListenConfig
 	listener, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -224,6 +230,31 @@ func TestLiveTailsAreBoundedInNumber(t *testing.T) {
 	open[0].close()
 	require.Eventually(t, func() bool {
 		return b.do(t, call{key: adminKey, method: http.MethodGet, path: streamPath}).Status == http.StatusOK
+	}, 30*time.Second, 20*time.Millisecond)
+}
+
+// TestATenantLeavesLiveTailsToOthers: to other tenants, and all of them to the operator.
+func TestATenantLeavesLiveTailsToOthers(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	full := func(key string) {
+		t.Helper()
+		b.do(t, call{key: key, method: http.MethodGet, path: streamPath}).is(http.StatusTooManyRequests)
+	}
+	var last *tail
+	for _, tenant := range []string{"a", "b", "c"} {
+		_, key := b.key(t, tenant)
+		for range 4 {
+			last = follow(t, b, key, "", "")
+		}
+		full(key)
+	}
+	_, another := b.key(t, "d")
+	full(another)
+	follow(t, b, adminKey, "", "")
+	last.close()
+	require.Eventually(t, func() bool {
+		return b.do(t, call{key: another, method: http.MethodGet, path: streamPath}).Status == http.StatusOK
 	}, 30*time.Second, 20*time.Millisecond)
 }
 
