@@ -277,6 +277,9 @@ func fixed(old, cfg *config.Config) (*config.Config, error) {
 	c.Outbox.Search = search
 	if old.API.Listen != c.API.Listen || old.API.TLS != c.API.TLS {
 		keep("the address or the tls block of the API changed: restart tailpost to listen in another way")
+		if !c.API.Enabled() {
+			c.API = old.API // it is served until then, and not without its keys
+		}
 		c.API.Listen, c.API.TLS = old.API.Listen, old.API.TLS
 	}
 	if !old.Fanout.Equal(&c.Fanout) {

@@ -24,7 +24,7 @@ func TestAReloadNamesWhatOnlyARestartCanChange(t *testing.T) {
 	old := config.Config{
 		Database: config.Database{URL: database("postgres://app@db:5432/shop"), Slot: "tailpost"},
 		Outbox:   config.Outbox{Retention: time.Hour},
-		API:      config.API{Listen: "127.0.0.1:8080"},
+		API:      config.API{Listen: "127.0.0.1:8080", Keys: []config.APIKey{{Name: "ci"}}},
 		Metrics:  config.Metrics{Listen: "127.0.0.1:9090"},
 		Log:      config.Log{Level: "info"},
 	}
@@ -40,6 +40,8 @@ func TestAReloadNamesWhatOnlyARestartCanChange(t *testing.T) {
 		"another retention":   {func(c *config.Config) { c.Outbox.Retention = 2 * time.Hour }, "the outbox block"},
 		"another search":      {func(c *config.Config) { c.Outbox.Search = &config.Search{} }, ""},
 		"another address":     {func(c *config.Config) { c.API.Listen = "127.0.0.1:8081" }, "the address or the tls block of the API"},
+		"no API any more":     {func(c *config.Config) { c.API = config.API{} }, "the address or the tls block of the API"},
+		"another key":         {func(c *config.Config) { c.API.Keys = []config.APIKey{{Name: "me"}} }, ""},
 		"another certificate": {func(c *config.Config) { c.API.TLS.Cert = "cert.pem" }, "the address or the tls block of the API"},
 		"another fan-out":     {func(c *config.Config) { c.Fanout.Partitions = 4 }, "the fanout block"},
 		"other metrics":       {func(c *config.Config) { c.Metrics.Listen = "127.0.0.1:9091" }, "the metrics block"},
