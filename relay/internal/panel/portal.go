@@ -119,6 +119,12 @@ func leave(v *visit) {
 	notePlace(v)
 	page := overPage{Refresh: v.panel.api.RefreshURL(v.r.Context(), v.keyID), Cookies: v.token == "" && v.r.URL.Query().Get("opened") != ""}
 	if v.r.Method == http.MethodGet && page.Refresh != "" && !page.Cookies {
+		if v.r.Header.Get("Sec-Fetch-Site") == "same-origin" {
+			// A form of ours may have asked, and browsers follow no redirect of one to where our
+			// pages may send none.
+			v.showBare("continue", "One moment", page.Refresh)
+			return
+		}
 		http.Redirect(v.w, v.r, page.Refresh, http.StatusSeeOther)
 		return
 	}

@@ -139,6 +139,13 @@ func TestAVisitEnds(t *testing.T) { //nolint:tparallel // they move one clock
 		require.Equal(t, "https://app.example/acme?x=1", h.caller("late", "").get(strings.TrimPrefix(at, h.url)).header.Get("Location"))
 		c.header.Set("X-Refresh", "1")
 		require.Equal(t, http.StatusUnauthorized, c.get("/portal/log").status, "a script is not sent elsewhere")
+		c.header.Del("X-Refresh")
+
+		// A page leads on what one of ours asks for: a browser follows no such redirect of a form.
+		c.header.Set("Sec-Fetch-Site", "same-origin")
+		filtered := c.get("/portal/log?outcome=dead")
+		require.Equal(t, http.StatusOK, filtered.status)
+		require.Contains(t, filtered.body, `<meta http-equiv="refresh" content="0;url=https://app.example/acme?x=1">`)
 	})
 }
 
