@@ -78,3 +78,15 @@ func TestTheLiveLogGoesOnWhereItsPageEnded(t *testing.T) {
 		require.Equal(t, http.StatusUnprocessableEntity, admin.get("/panel/log/stream?"+query).status, query)
 	}
 }
+
+// TestARowOfTheLiveLogIsOneLine, whatever an event's id holds: what followed the end of a line
+// would be a field of the stream.
+func TestARowOfTheLiveLogIsOneLine(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	mine := h.endpoint("", "mine")
+	text, _ := tail(h.loggedIn("admin", houseKey), "/panel/log/stream", "e-odd", func() { h.attempt(mine, "e-odd\rid: 7\nevent: seen", "", "mine") })
+	require.NotContains(t, text, "\r")
+	require.NotContains(t, text, "\nid: 7")
+	require.Regexp(t, `(?m)^data: <tr [^\n]*>e-odd id: 7 event: seen<[^\n]*</tr>$`, text)
+}

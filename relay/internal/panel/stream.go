@@ -127,9 +127,18 @@ func (w *rowWriter) row(out *bytes.Buffer, data []byte) error {
 		return err
 	}
 	out.WriteString("event: row\ndata: ")
-	out.Write(bytes.ReplaceAll(visible(html.Bytes()), []byte("\n"), []byte(" ")))
+	out.Write(bytes.Map(inLine, visible(html.Bytes())))
 	out.WriteString("\n\n")
 	return nil
+}
+
+// inLine is a character within a line: either of these would end it, and what follows would be a
+// field of the stream.
+func inLine(r rune) rune {
+	if r == '\n' || r == '\r' {
+		return ' '
+	}
+	return r
 }
 
 // learn reads the name of an endpoint that was made meanwhile.
