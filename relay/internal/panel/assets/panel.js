@@ -50,7 +50,7 @@
   // A form is sent once.
   document.addEventListener("submit", (event) => {
     const form = event.target;
-    if (form.method !== "post") {
+    if (form.getAttribute("method") !== "post") { // a field of that name is in the place of the property
       $$("input, select", form).forEach((i) => { if (i.value === "" && i.name) i.disabled = true; }); // short links
       setTimeout(() => $$("input, select", form).forEach((i) => { i.disabled = false; }));
       return;
