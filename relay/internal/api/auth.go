@@ -123,15 +123,15 @@ func (s *Server) identify(ctx huma.Context) (*principal, *Problem) {
 	if p, ok := ctx.Context().Value(sessionKey{}).(*principal); ok {
 		return p, nil
 	}
-	presented, ok := strings.CutPrefix(ctx.Header("Authorization"), "Bearer ")
-	if !ok {
+	scheme, presented, ok := strings.Cut(ctx.Header("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") { // the name of a scheme has no case
 		if s.keyless() {
 			r, _ := humago.Unwrap(ctx)
 			return s.local(r)
 		}
 		return nil, noKey()
 	}
-	return s.login(ctx.Context(), addressOf(ctx.RemoteAddr()), presented)
+	return s.login(ctx.Context(), addressOf(ctx.RemoteAddr()), strings.TrimLeft(presented, " "))
 }
 
 func noKey() *Problem {

@@ -363,3 +363,15 @@ func TestATestEventWaitsNoLongerThanItsEndpoint(t *testing.T) {
 	require.Equal(t, "dead", got.at("outcome"))
 	require.Contains(t, got.text("error"), "50ms")
 }
+
+// TestTheSchemeOfAKeyHasNoCase, as that of no authorization has.
+func TestTheSchemeOfAKeyHasNoCase(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	for header, want := range map[string]int{
+		"Bearer " + adminKey: http.StatusOK, "bearer " + adminKey: http.StatusOK, "BEARER  " + adminKey: http.StatusOK,
+		"Basic " + adminKey: http.StatusUnauthorized, "Bearer": http.StatusUnauthorized, "Bearer" + adminKey: http.StatusUnauthorized,
+	} {
+		b.do(t, call{method: http.MethodGet, path: "/v1/endpoints", headers: http.Header{"Authorization": {header}}, odd: true}).is(want)
+	}
+}
