@@ -210,10 +210,18 @@ func TestARenewedLinkLeadsBackThroughAnotherSite(t *testing.T) {
 	b.sees("Live")
 	require.Equal(t, 1, w.count("SELECT count(*) FROM tailpost.session"))
 
-	// So it is for whoever only looks.
+	// So it is for whoever sends a form, though none of the portal's may lead to another site.
 	w.exec("DELETE FROM tailpost.session")
+	b.run(chromedp.SetValue("form.filters [name=outcome]", "retry"))
+	b.click("form.filters button")
 	w.receiver.Await(t, "/app", 2)
-	b.until("location.pathname === '/portal/log' && location.search === '?outcome=dead'")
+	b.until("location.pathname === '/portal/log' && location.search === '?outcome=retry'")
+	b.sees("Live")
+
+	// And for whoever only looks.
+	w.exec("DELETE FROM tailpost.session")
+	w.receiver.Await(t, "/app", 3)
+	b.until("location.pathname === '/portal/log' && location.search === '?outcome=retry'")
 	b.sees("Live")
 }
 
