@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tailpost/tailpost/config"
+	"github.com/tailpost/tailpost/outbox"
 )
 
 // differing are the names of what two configurations say differently.
@@ -237,6 +238,16 @@ func TestTheSearchHasAFingerprint(t *testing.T) {
 	require.Empty(t, differing(of(`{ order = event.data.id }`), of(`{order=event.data["id"]} # by it`)))
 	require.Equal(t, []string{"outbox"}, differing(of(`{ order = event.data.id }`), of(`{ order = event.data.nr }`)))
 	require.Equal(t, []string{"outbox"}, differing(of(`{ order = event.data.id }`), fingerprints(t, threeVersions)))
+}
+
+// Names have no order of their own in Go, and the fingerprint is compared by another process.
+func TestTheFingerprintOfManyNamesIsAlwaysTheSame(t *testing.T) {
+	t.Parallel()
+	cfg := config.Config{Outbox: config.Outbox{Mapping: outbox.Mapping{Extra: map[string]string{"a": "1", "b": "2", "c": "3", "d": "4", "e": "5"}}}}
+	before := cfg.Fingerprints()
+	for range 50 {
+		require.Equal(t, before, cfg.Fingerprints())
+	}
 }
 
 func TestEveryStartHasItsFingerprint(t *testing.T) {

@@ -133,3 +133,28 @@ func TestSettingsOfAFileAreRead(t *testing.T) {
 	require.Contains(t, string(text), `"quotas":{"concurrency":2,"endpoints":1,"expressions":4,"tests":3}`)
 	require.NotContains(t, string(text), `"metrics":{`)
 }
+
+// Whether it has a certificate or authorities of its own is told, each for itself, and neither is
+// shown.
+func TestTheCertificatesOfAnEndpointAsJSON(t *testing.T) {
+	t.Parallel()
+	for want, tls := range map[string]config.ClientTLS{
+		`"tls":{"cert":false,"ca":true}`: {CA: "of the authority"}, `"tls":{"cert":true,"ca":false}`: {Cert: "of the client", Key: config.NewSecret("hunter2")},
+	} {
+		text, err := json.Marshal(config.Endpoint{ID: "a", URL: "https://a.example.com", TLS: tls})
+		require.NoError(t, err)
+		require.Contains(t, string(text), want)
+		require.NotRegexp(t, "of the|hunter2", string(text))
+	}
+}
+
+// Whoever asks for it: a URL may name who logs in.
+func TestAURLIsShownWithoutWhoLogsInThere(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{
+		"https://app:hunter2@a.example.com/in": "https://a.example.com/in", "https://app:hunter2@a.example.com/in?t=1": "https://a.example.com/in?[redacted]",
+		"https://a.example.com/in": "https://a.example.com/in",
+	} {
+		require.Equal(t, want, config.ShownURL(url))
+	}
+}

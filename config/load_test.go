@@ -315,3 +315,15 @@ func TestSnippetsShowNoLiteralSecret(t *testing.T) {
 		requireNoSecret(t, nil, diags)
 	}
 }
+
+// A list that is made of another may have null in it: that is an empty secret, and refused.
+func TestASecretOfAListThatIsNullIsRefused(t *testing.T) {
+	t.Parallel()
+	cfg, diags := parse(t, `database { url = env("DATABASE_URL") }
+		endpoint "a" {
+			url    = "https://a.example.com"
+			secret = [for s in [env("ERP_SECRET"), null] : s]
+		}`)
+	require.Nil(t, cfg)
+	require.Contains(t, diags.Error(), "Empty secret")
+}

@@ -39,3 +39,16 @@ func TestGuardListeners(t *testing.T) {
 		}
 	}
 }
+
+// TestGuardListeners_howeverTheyAreWritten: an IPv4 address within IPv6 is that address.
+func TestGuardListeners_howeverTheyAreWritten(t *testing.T) {
+	t.Parallel()
+	g, err := New(Options{
+		Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Deny:  []netip.AddrPort{netip.MustParseAddrPort("[::ffff:127.0.0.1]:8080"), netip.MustParseAddrPort("[::ffff:0.0.0.0]:9090")},
+	})
+	require.NoError(t, err)
+	for _, a := range []string{"127.0.0.1:8080", "[::ffff:127.0.0.1]:8080", "127.0.0.1:9090", "127.9.9.9:9090"} {
+		require.ErrorContains(t, g.check(netip.MustParseAddrPort(a)), "this relay listens there", a)
+	}
+}

@@ -270,3 +270,16 @@ func TestExchange_forgetsTheLastAnswer(t *testing.T) {
 	require.LessOrEqual(t, cap(x.Answer.Body), keptBuffer)
 	require.LessOrEqual(t, cap(x.line), keptBuffer)
 }
+
+// TestExchange_showsNothingOfAnotherAnswer: a body that breaks off is what came of it. The room for
+// it held the body of another receiver before.
+func TestExchange_showsNothingOfAnotherAnswer(t *testing.T) {
+	t.Parallel()
+	x := NewExchange()
+	const head = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n"
+	_, err := asked(x, strings.NewReader(head+"secret"))
+	require.NoError(t, err)
+	_, err = asked(x, strings.NewReader(head+"ok"))
+	require.Error(t, err)
+	require.Equal(t, "ok", string(x.Answer.Body))
+}
