@@ -321,3 +321,12 @@ func TestEnsurePartitions(t *testing.T) {
 const insertAttempt = `
 INSERT INTO tailpost.attempt (event_id, event_type, endpoint_id, number, trigger, url, outcome, duration_ms, attempted_at, commit_lsn)
 VALUES ('e', 't', 'p', 1, 'stream', 'https://a.example', 'delivered', 1, $1::text::timestamptz, '0/1')`
+
+// Without partitions no attempt is recorded: a migration that could not make them has failed.
+func TestMigrate_saysThatThereAreNoPartitions(t *testing.T) {
+	t.Parallel()
+	b := setupMigrated(t)
+	b.exec(t, "ALTER FUNCTION tailpost.ensure_attempt_partitions(date, int) RENAME TO gone")
+	_, err := schema.Migrate(t.Context(), b.conn, schema.MigrateOptions{Mapping: outbox.DefaultMapping()})
+	require.ErrorContains(t, err, "make partitions of tailpost.attempt")
+}

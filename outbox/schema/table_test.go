@@ -76,6 +76,10 @@ func TestCheckTable(t *testing.T) {
 			ddl:      "CREATE TABLE public.events (id int); CREATE TABLE app.event (id int)",
 			problems: []string{`outbox table app.events does not exist; did you mean "public.events"?`},
 		},
+		"the table in another schema, and one whose name ends so": {
+			ddl:      "CREATE TABLE app.old_events (id int); CREATE TABLE public.events (id int)",
+			problems: []string{`outbox table app.events does not exist; did you mean "public.events"?`},
+		},
 		"a table of nearly that name": {
 			ddl:      "CREATE TABLE app.event (id int)",
 			problems: []string{`outbox table app.events does not exist; did you mean "app.event"?`},

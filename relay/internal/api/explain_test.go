@@ -158,3 +158,35 @@ func TestWhyOfWhatIsNotDelivered(t *testing.T) {
 	require.Equal(t, "The type order.created is not among user.*.", got.at("endpoints.0.sentence"), "the same is said once")
 	require.Contains(t, string(got.Body), "disabled: disabled through the API")
 }
+
+// What the relay has not come to yet is on its way; what it has passed without a trace is for the
+// next audit.
+func TestWhatTheRelayHasPassedIsToldFromWhatIsYetToCome(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.exec(t, "INSERT INTO public.outbox (id, type, payload, created_at) VALUES ($1, 'order.created', '{}', now() + interval '1 minute')", rowOfNone)
+	id := b.endpoint(t, "")
+	b.exec(t, `INSERT INTO tailpost.relay (slot, epoch, owner, system_id, timeline, batch, settled_lsn, updated_at, started_at)
+		VALUES ('tailpost', 1, 'o', 's', 1, 1, '0/10', now(), now() - interval '1 day')`)
+	for settled, want := range map[string]string{"30 seconds": "has not come to it yet", "2 minutes": "the next audit looks for it"} {
+		b.exec(t, "UPDATE tailpost.relay SET settled_at = now() + $1::text::interval", settled)
+		got := b.get(t, "/v1/events/"+rowOfNone+"/explain?endpoint="+id).is(http.StatusOK)
+		require.Equal(t, "expected", got.at("endpoints.0.verdict"))
+		require.Contains(t, got.text("endpoints.0.sentence"), want, settled)
+	}
+}
+
+// Where the data of the pinned version cannot be made the event goes out all the same, and its
+// attempt says what is wrong: that is no reason not to expect it.
+func TestWhatCannotBeMadeIntoItsVersionIsExpected(t *testing.T) {
+	t.Parallel()
+	b := setup(t, withVersions(t, moneyVersions()))
+	b.exec(t, "INSERT INTO public.outbox (id, type, payload, created_at) VALUES ($1, 'order.created', '{}', now() + interval '1 minute')", rowOfNone)
+	id := b.post(t, "/v1/endpoints", map[string]any{
+		"url": "https://a.example", "where": "event.data.total < 100", "payload_version": "2025-01-01",
+	}).is(http.StatusCreated).text("id")
+	reversion(t, b, map[string]string{"2026-09-20": ""})
+	got := b.get(t, "/v1/events/"+rowOfNone+"/explain?endpoint="+id).is(http.StatusOK)
+	require.Equal(t, "expected", got.at("endpoints.0.verdict"), "%s", got.Body)
+	require.Contains(t, string(got.Body), "cannot be made, so that the filter is not tried")
+}

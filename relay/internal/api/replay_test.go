@@ -153,3 +153,20 @@ func TestDryRunOfATableWithoutTimes(t *testing.T) {
 	refused := b.post(t, "/v1/replays", with(dry, "since", time.Now().Add(-time.Hour).UTC().Format(time.RFC3339))).is(http.StatusConflict)
 	require.Contains(t, refused.text("detail"), "no column for created_at")
 }
+
+// Of the two numbers one may take too long and the other not: what is counted is shown, and the
+// answer says why the other is not.
+func TestDryRunSaysThatOneOfItsNumbersTakesTooLong(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.insertRows(t)
+	id := b.endpoint(t, "")
+	b.attempted(t, rowOfAcme, id, "stream")
+	b.exec(t, "ALTER TABLE tailpost.attempt RENAME TO really")
+	b.exec(t, "CREATE FUNCTION canceled() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE 'canceled' USING ERRCODE = '57014'; END $$")
+	b.exec(t, "CREATE VIEW tailpost.attempt AS SELECT r.* FROM tailpost.really AS r WHERE canceled()")
+	half := b.post(t, "/v1/replays", map[string]any{"endpoint_id": id, "dry_run": true}).is(http.StatusOK)
+	require.Equal(t, 2, half.at("total"))
+	require.Nil(t, half.at("missing"))
+	require.Contains(t, half.text("note"), "too much to count")
+}

@@ -78,3 +78,18 @@ func TestAFormThatIsTooLargeIsToldSo(t *testing.T) {
 	}
 	require.Greater(t, forms, 20)
 }
+
+// TestWhatIsCancelledIsShown: its own page, which says what became of it.
+func TestWhatIsCancelledIsShown(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	id := h.endpoint("", "mine")
+	h.queue(id, "dead", 1, 2)
+	admin := h.loggedIn("admin", houseKey)
+	for pages, begin := range map[string]string{"/panel/replays/": "/v1/replays", "/panel/resends/": "/v1/deliveries/resend"} {
+		begun, _ := h.admin().made(http.MethodPost, begin, map[string]any{"endpoint_id": id})["id"].(string)
+		says, at := admin.done(pages+begun+"/cancel", admin.form("/panel/"))
+		require.Equal(t, "It is cancelled. What it queued already is still delivered.", says)
+		require.Contains(t, at, pages+begun)
+	}
+}

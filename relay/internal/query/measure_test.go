@@ -139,3 +139,17 @@ func TestTheWALOfTheRelaysIsTheirs(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, measure(), "another slot's")
 }
+
+// Until an audit has ended, the last one counts from when the slot was first taken.
+func TestWithoutAnAuditItsTimeIsThatOfTheFirstHold(t *testing.T) {
+	t.Parallel()
+	store, conn := neighbouringEvents(t)
+	for audited, want := range map[any]time.Time{nil: ago(120), ago(600): ago(120), ago(60): ago(60)} {
+		_, err := conn.Exec(t.Context(), "UPDATE tailpost.relay SET audited_at = $1 WHERE slot = 'slot-1'", audited)
+		require.NoError(t, err)
+		m, err := store.Measure(t.Context(), "slot-1", nil)
+		require.NoError(t, err)
+		require.NotNil(t, m.AuditedAt)
+		require.Equal(t, want, m.AuditedAt.UTC())
+	}
+}
