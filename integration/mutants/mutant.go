@@ -44,7 +44,7 @@ func all() []mutant {
 		huntMutants, huntAgainMutants, huntEgressMutants, ninthMutants,
 		tenthMutants, tenthLedgerMutants, tenthWireMutants, tenthPanelMutants, tenthConfigMutants,
 		eleventhStreamMutants, eleventhConfigMutants, eleventhSendMutants,
-		twelfthStreamMutants, twelfthSendMutants, twelfthAPIMutants,
+		twelfthStreamMutants, twelfthSendMutants, twelfthAPIMutants, twelfthSampleMutants,
 		intakeSweepMutants,
 		jetstreamMutants,
 		judgeMutants,
