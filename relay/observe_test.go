@@ -115,21 +115,13 @@ func TestWhoReadsOfAReloadFindsItInTheMetrics(t *testing.T) {
 	})
 	var r *relay.Relay
 	var metrics []string
-	r, err := relay.New(cfg, relay.Options{Logger: zerolog.New(during{"configuration reloaded", func() {
+	r = running(t, cfg, relay.Options{Logger: zerolog.New(during{"configuration reloaded", func() {
 		_, text, _ := read(t, "http://"+r.MetricsAddress()+"/metrics")
 		metrics = append(metrics, text)
 	}})})
-	require.NoError(t, err)
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	done := make(chan error, 1)
-	go func() { done <- r.Run(ctx) }()
-	requireDelivering(t, r)
 	r.ReloadRefused()
 	require.NoError(t, r.Reload(t.Context(), cfg))
 	require.Len(t, metrics, 1)
 	require.Contains(t, metrics[0], "tailpost_reloads_total{result=\"taken\"} 1\n")
 	require.Contains(t, metrics[0], "tailpost_config_last_reload_successful 1\n")
-	stop()
-	require.NoError(t, <-done)
 }

@@ -80,7 +80,14 @@ func tunnel(ctx context.Context, from net.Conn, through *atomic.Int64) {
 // delivering is a relay that runs until the test is over.
 func delivering(t *testing.T, cfg *config.Config, roots *x509.CertPool) *relay.Relay {
 	t.Helper()
-	r, err := relay.New(complete(t, cfg), relay.Options{Grace: time.Second, Roots: func() (*x509.CertPool, error) { return roots, nil }})
+	return running(t, complete(t, cfg), relay.Options{Grace: time.Second, Roots: func() (*x509.CertPool, error) { return roots, nil }})
+}
+
+// running is a relay with options, of a complete configuration, that delivers until the test is
+// over.
+func running(t *testing.T, cfg *config.Config, o relay.Options) *relay.Relay {
+	t.Helper()
+	r, err := relay.New(cfg, o)
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)

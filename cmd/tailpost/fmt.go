@@ -138,8 +138,8 @@ type rewritable interface {
 	Truncate(size int64) error
 }
 
-// rewrite gives a file other contents. What is longer than before is written first, so that a full
-// disk leaves the file as it was.
+// rewrite replaces the contents of a file. What exceeds its former length is written first, so that
+// a full disk leaves the file as it was.
 func rewrite(f rewritable, was, is []byte) error {
 	if len(is) > len(was) {
 		if _, err := f.WriteAt(is[len(was):], int64(len(was))); err != nil {

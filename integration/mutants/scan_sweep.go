@@ -76,7 +76,7 @@ var scanSweepMutants = []mutant{
 	},
 	{
 		name:    "scan-sweep-zone-of-another-database",
-		file:    "relay/internal/scan/table.go",
+		file:    "outbox/pglink/zone.go",
 		old:     "                 WHERE d.datname = current_database()\n                   AND s.setrole = 0\n",
 		new:     "                 WHERE s.setrole = 0\n",
 		promise: "Times without a zone are in that of their own database.",
@@ -85,7 +85,7 @@ var scanSweepMutants = []mutant{
 	},
 	{
 		name:    "scan-sweep-zone-of-a-role",
-		file:    "relay/internal/scan/table.go",
+		file:    "outbox/pglink/zone.go",
 		old:     "                   AND s.setrole = 0\n",
 		new:     "",
 		promise: "A role's time zone is not the database's.",

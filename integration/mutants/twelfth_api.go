@@ -10,6 +10,12 @@ var twelfthAPIMutants = []mutant{
 		pkg:     "./relay/internal/api", run: "TestAChatThatIsOneNoMore",
 	},
 	{
+		name: "twelfth-api-chat-is-asked", file: "relay/internal/api/verify.go",
+		old: "case !set.moved && (before.Echoes() || !set.e.Echoes()):", new: "case !set.moved && before.Echoes():",
+		promise: "A visitor who changes a chat that stays one is asked for no proof that the chat cannot give.",
+		pkg:     "./relay/internal/api", run: "TestAChatThatIsOneNoMore",
+	},
+	{
 		name: "twelfth-api-tail-outlives-its-secret", file: "relay/internal/api/stream.go",
 		old: " || subtle.ConstantTimeCompare(l.principal.fingerprint, now) != 1 {", new: " || subtle.ConstantTimeCompare(now, now) != 1 {",
 		promise: "A live tail ends when the secret of its key is replaced.",

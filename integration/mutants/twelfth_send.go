@@ -95,13 +95,13 @@ var twelfthSendMutants = []mutant{
 	},
 	{
 		name: "twelfth-send-no-ipv6-is-a-shortage", file: "relay/internal/egress/dialer.go",
-		old: "EADDRNOTAVAIL) && !d.comes(ctx, address) {", new: "EADDRNOTAVAIL) && false {",
+		old: "EADDRNOTAVAIL) && !d.hasSource(ctx, address) {", new: "EADDRNOTAVAIL) && false {",
 		promise: "An endpoint that only IPv6 reaches fails where the relay's machine has none, and disturbs no other.",
 		pkg:     "./relay/internal/egress", run: "TestDial_toWhere",
 	},
 	{
 		name: "twelfth-send-no-port-is-the-receivers-fault", file: "relay/internal/egress/dialer.go",
-		old: "EADDRNOTAVAIL) && !d.comes(ctx, address) {", new: "EADDRNOTAVAIL) {",
+		old: "EADDRNOTAVAIL) && !d.hasSource(ctx, address) {", new: "EADDRNOTAVAIL) {",
 		promise: "That no port is left says nothing of a receiver.",
 		pkg:     "./relay/internal/egress", run: "TestDial_toWhere",
 	},

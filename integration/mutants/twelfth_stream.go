@@ -68,4 +68,10 @@ var twelfthStreamMutants = []mutant{
 		promise: "A relay that becomes a synchronous standby while it runs lets go of the stream.",
 		pkg:     "./integration", run: "^TestARelayThatCommitsWouldWaitForLetsGo$",
 	},
+	{
+		name: "twelfth-zone-of-a-domains-domain", file: "relay/internal/doctor/zone.go",
+		old: "    JOIN pg_catalog.pg_type AS t ON t.oid = b.typbasetype\n", new: "    JOIN pg_catalog.pg_type AS t ON t.oid = b.typbasetype AND b.typbasetype = 0\n",
+		promise: "The doctor tells of local times also where they are of a domain over another domain.",
+		pkg:     "./relay/internal/doctor", run: "^TestTimesOfAnotherZoneAreToldOf$",
+	},
 }

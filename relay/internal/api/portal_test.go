@@ -293,4 +293,9 @@ func TestAChatThatIsOneNoMoreHasToShowThatItWantsEvents(t *testing.T) {
 		require.Equal(t, "echo", shown["verify"], method)
 		require.Equal(t, true, shown["unverified"], method)
 	}
+	b.change(func(c *config.Config) { c.Panel.Portal.Verify = config.VerifyNone })
+	chat := visit(http.MethodPost, "/v1/endpoints", map[string]any{"url": url, "format": "slack", "events": []string{"webhook.*"}})
+	b.change(func(c *config.Config) { c.Panel.Portal.Verify = config.VerifyCloudEvents })
+	shown := visit(http.MethodPatch, fmt.Sprint("/v1/endpoints/", chat["id"]), map[string]any{"description": "ours"})
+	require.Nil(t, shown["verify"], "it is where it was, and what it was")
 }

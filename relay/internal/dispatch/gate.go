@@ -41,8 +41,8 @@ func newGate(limit int) *gate {
 	return &gate{limit: limit, began: time.Now()}
 }
 
-// roll forgets requests that are old by now. Windows count from the first one, on the clock that
-// nobody sets: by the other one, set back, none would be old until it has caught up.
+// roll forgets requests that are old by now. Windows are numbered from the first one, by the
+// monotonic clock: with a wall clock that is set back, none would be old until it has caught up.
 func (g *gate) roll(now time.Time) {
 	window := int64(now.Sub(g.began) / gateWindow)
 	switch {

@@ -135,8 +135,8 @@ func TestLane_bringsBackSoMuchOfAKey(t *testing.T) {
 	}
 }
 
-// The loader's timer stands while the machine sleeps, and knows nothing of a clock that was set: it
-// is short, and what is due goes by the other clock.
+// The loader's timer uses the monotonic clock, which stops while the machine sleeps: it is short,
+// and what is due depends on the wall clock.
 func TestLoader_looksAgainThoughNothingIsDueForLong(t *testing.T) {
 	t.Parallel()
 	l := laneOf()

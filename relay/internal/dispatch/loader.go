@@ -10,9 +10,8 @@ import (
 	"github.com/tailpost/tailpost/relay/internal/ledger"
 )
 
-// lookEvery is for how long the loader sleeps at most while something is planned. Its timers go by
-// a clock that stands while the machine sleeps, and that nobody sets; what is due goes by the
-// other.
+// lookEvery bounds how long the loader sleeps while something is planned. Its timers use the
+// monotonic clock, which stops while the machine sleeps; what is due depends on the wall clock.
 const lookEvery = time.Minute
 
 // loader brings parked deliveries back when they are due. It sleeps until the earliest of them and

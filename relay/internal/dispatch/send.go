@@ -322,7 +322,8 @@ func (l *lane) outcome(dl *delivery, attempt *outbox.Attempt, decision retry.Dec
 			// endpoint again.
 			it.next = now
 		}
-		// The table has it by the clock that goes on while the machine sleeps, and so has the lane.
+		// Like the table, the lane has the time of the wall clock, which goes on while the machine
+		// sleeps.
 		it.next = dl.beforeExpiry(it.next).Round(0)
 	}
 	it.attempt.EndpointID, it.attempt.Outcome = l.id, decision.Outcome

@@ -7,26 +7,29 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
-// bareSQL reads which columns have times without a zone, and which zone a relay takes those for.
-// Sessions of Tailpost have UTC, so that it cannot see what others have.
+// bareSQL reads which columns have times without a zone, below their domains, and which zone a
+// relay takes those for.
 const bareSQL = `
-SELECT array(SELECT a.attname::text
-             FROM pg_catalog.pg_attribute AS a
-             JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
-             WHERE a.attrelid = to_regclass(@table)
-               AND a.attname = ANY (@columns::text[])
-               AND NOT a.attisdropped
-               AND COALESCE(NULLIF(t.typbasetype, 0), t.oid) IN ('pg_catalog.timestamp'::regtype, 'pg_catalog.date'::regtype)
-             ORDER BY a.attnum),
-       COALESCE((SELECT substr(o.setting, length('timezone=') + 1)
-                 FROM pg_catalog.pg_db_role_setting AS s
-                 JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase
-                 CROSS JOIN unnest(s.setconfig) AS o (setting)
-                 WHERE d.datname = current_database()
-                   AND s.setrole = 0
-                   AND o.setting ILIKE 'timezone=%'), current_setting('log_timezone'))`
+WITH RECURSIVE beneath AS (
+    SELECT a.attnum, a.attname, t.oid, t.typbasetype
+    FROM pg_catalog.pg_attribute AS a
+    JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+    WHERE a.attrelid = to_regclass(@table)
+      AND a.attname = ANY (@columns::text[])
+      AND NOT a.attisdropped
+    UNION ALL
+    SELECT b.attnum, b.attname, t.oid, t.typbasetype
+    FROM beneath AS b
+    JOIN pg_catalog.pg_type AS t ON t.oid = b.typbasetype
+)
+SELECT array(SELECT b.attname::text
+             FROM beneath AS b
+             WHERE b.oid IN ('pg_catalog.timestamp'::regtype, 'pg_catalog.date'::regtype)
+             ORDER BY b.attnum),` + pglink.ZoneSQL
 
 // examineZone warns where sessions that say nothing of a zone have another one than a relay takes
 // times for that have none.

@@ -21,7 +21,7 @@ func TestTimesOfAnotherZoneAreToldOf(t *testing.T) {
 		}
 	}
 	none("times have a zone")
-	b.exec(t, "CREATE DOMAIN moment AS timestamp; ALTER TABLE outbox ALTER created_at TYPE moment")
+	b.exec(t, "CREATE DOMAIN local AS timestamp; CREATE DOMAIN moment AS local; ALTER TABLE outbox ALTER created_at TYPE moment")
 	found := b.find(t, "table", doctor.Warning)
 	require.Equal(t, "times of table public.outbox (created_at) have no zone and are taken for UTC, while sessions that name no zone write them in Europe/Berlin", found.Detail)
 	require.Equal(t, `outbox { time_zone = "Europe/Berlin" }`, found.Fix)

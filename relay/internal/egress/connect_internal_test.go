@@ -99,12 +99,12 @@ func TestConnect_letsEachHaveAHeadStart(t *testing.T) {
 func TestDial_toWhereNothingComesFrom(t *testing.T) {
 	t.Parallel()
 	const there = "[2001:4860:4860::8888]:443"
-	for name, comes := range map[string]bool{"no port is left": true, "no address to come from": false} {
+	for name, comes := range map[string]bool{"no port is left": true, "no source address": false} {
 		d, err := New(Options{Dialer: &net.Dialer{Control: func(string, string, syscall.RawConn) error {
 			return syscall.EADDRNOTAVAIL
 		}}})
 		require.NoError(t, err)
-		d.comes = func(_ context.Context, address string) bool { return comes || address != there }
+		d.hasSource = func(_ context.Context, address string) bool { return comes || address != there }
 		_, err = d.connect(t.Context(), []netip.AddrPort{netip.MustParseAddrPort(there)})
 		require.Equal(t, comes, IsLocal(err), name)
 		require.Equal(t, !comes, errors.Is(err, syscall.ENETUNREACH), name)

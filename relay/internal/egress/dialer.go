@@ -43,21 +43,21 @@ type Options struct {
 
 // Dialer opens connections that requests may use. It is safe for concurrent use.
 type Dialer struct {
-	guard    *receiver.Guard
-	by       string // Options.AllowedBy
-	own      listeners
-	resolver Resolver
-	net      *net.Dialer
-	proxy    proxy // nil: none
-	resolves bool  // the proxy looks names up
-	bypass   receiver.Bypass
-	starved  atomic.Int64
-	comes    func(ctx context.Context, address string) bool // hasSource
+	guard     *receiver.Guard
+	by        string // Options.AllowedBy
+	own       listeners
+	resolver  Resolver
+	net       *net.Dialer
+	proxy     proxy // nil: none
+	resolves  bool  // the proxy looks names up
+	bypass    receiver.Bypass
+	starved   atomic.Int64
+	hasSource func(ctx context.Context, address string) bool
 }
 
 // New makes a Dialer. It opens no connection.
 func New(o Options) (*Dialer, error) {
-	d := &Dialer{resolver: o.Resolver, net: o.Dialer, by: o.AllowedBy, comes: hasSource}
+	d := &Dialer{resolver: o.Resolver, net: o.Dialer, by: o.AllowedBy, hasSource: hasSource}
 	if d.net == nil {
 		d.net = &net.Dialer{}
 	}
@@ -93,19 +93,19 @@ func (d *Dialer) dialResolver(ctx context.Context, network, address string) (net
 	return c, err
 }
 
-// dial opens a connection. A machine without IPv6, as most containers are, has no address to come
-// from for an IPv6 address, and says so as one does that has no port left. That is no shortage that
-// passes: nobody is reached there.
+// dial opens a connection. A machine without IPv6, like most containers, has no source address for
+// an IPv6 destination, and reports that with the error of one that has run out of ports. Unlike
+// that shortage it does not pass.
 func (d *Dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	c, err := d.net.DialContext(ctx, network, address)
-	if errors.Is(err, syscall.EADDRNOTAVAIL) && !d.comes(ctx, address) {
-		err = fmt.Errorf("no address to come from: %w", syscall.ENETUNREACH)
+	if errors.Is(err, syscall.EADDRNOTAVAIL) && !d.hasSource(ctx, address) {
+		err = fmt.Errorf("no source address: %w", syscall.ENETUNREACH)
 	}
 	return c, err
 }
 
-// hasSource reports whether this machine has an address to come from for another one. It sends
-// nothing: a datagram's socket is only told where it would go.
+// hasSource reports whether this machine has a source address for a destination. It sends nothing:
+// connecting a datagram socket only looks for a route.
 func hasSource(ctx context.Context, address string) bool {
 	c, err := (&net.Dialer{}).DialContext(ctx, "udp", address)
 	if err == nil {

@@ -72,8 +72,8 @@ type Conn struct {
 	busySince  time.Time
 	window     int64  // what the peer takes, of all streams together
 	peerWindow int64  // what it takes of a new stream
-	table      uint32 // how large the peer takes its table of headers for, of which nothing is used
-	emptied    bool   // the next head is to say that it is empty
+	table      uint32 // size of the peer's header table that is acknowledged; nothing enters it
+	emptied    bool   // the next header block is to say that the table is empty
 	unacked    int    // read, and not told the peer
 
 	heard time.Time // when the peer last said something

@@ -180,8 +180,8 @@ func (c *Conn) handleSettings(f *h2.SettingsFrame) error {
 	err := f.ForeachSetting(func(s h2.Setting) error {
 		switch s.ID { //nolint:exhaustive // the others are about what is not used here
 		case h2.SettingHeaderTableSize:
-			// A peer that takes less than before has to hear that this side does too, or takes the
-			// next head for a broken one (RFC 7541, section 4.2). Less than nothing it cannot take.
+			// The next header block has to acknowledge a smaller table, or the peer takes it for
+			// broken (RFC 7541, section 4.2). An empty table acknowledges every size.
 			if s.Val < c.table {
 				c.table, c.emptied = 0, true
 			}

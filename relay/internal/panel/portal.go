@@ -120,8 +120,8 @@ func leave(v *visit) {
 	page := overPage{Refresh: v.panel.api.RefreshURL(v.r.Context(), v.keyID), Cookies: v.token == "" && v.r.URL.Query().Get("opened") != ""}
 	if v.r.Method == http.MethodGet && page.Refresh != "" && !page.Cookies {
 		if v.r.Header.Get("Sec-Fetch-Site") == "same-origin" {
-			// A form of ours may have asked, and browsers follow no redirect of one to where our
-			// pages may send none.
+			// This may answer a form of ours, and browsers do not follow a form's redirect to an
+			// origin that the page's form-action leaves out.
 			v.showBare("continue", "One moment", page.Refresh)
 			return
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tailpost/tailpost/outbox"
+	"github.com/tailpost/tailpost/outbox/pglink"
 )
 
 // DB is a connection, or a transaction.
@@ -105,14 +106,7 @@ SELECT array(SELECT a.attname::text
                  )
                  SELECT b.oid::regtype::text
                  FROM beneath AS b
-                 WHERE b.typbasetype = 0), ''),
-       COALESCE((SELECT substr(o.setting, length('timezone=') + 1)
-                 FROM pg_catalog.pg_db_role_setting AS s
-                 JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase
-                 CROSS JOIN unnest(s.setconfig) AS o (setting)
-                 WHERE d.datname = current_database()
-                   AND s.setrole = 0
-                   AND o.setting ILIKE 'timezone=%'), current_setting('log_timezone'))`
+                 WHERE b.typbasetype = 0), ''),` + pglink.ZoneSQL
 
 // bareTime reports whether times are without a zone.
 func (t *Table) bareTime() bool {

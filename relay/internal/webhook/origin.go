@@ -136,8 +136,8 @@ func (o *origin) use(ctx context.Context, c *http1.Conn, x *exchange, deadline t
 			o.dropIdle()
 		}
 		if x.again {
-			// Of a receiver that has moved, as to another machine, none of them lives. Retries come
-			// at once: each would meet the next one.
+			// If the receiver has moved to another machine, none of them is alive, and each retry,
+			// which comes at once, would meet the next one.
 			o.dropIdle()
 		}
 	}
